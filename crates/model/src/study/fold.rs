@@ -549,8 +549,6 @@ impl Trial {
         self.not_before = None;
         self.exit = None;
         self.verdict = None;
-        // The values of the new attempt come after all earlier ones.
-        self.last_steps = None;
         self.started_at = self.started_at.or(Some(time));
         self.attempt_at = Some(time);
         // A trial that a user runs again may be valid by now.
@@ -702,6 +700,7 @@ impl Trial {
         };
         self.failures += u32::from(state == TrialState::Failed);
         self.exit = Some(exit);
+        // The values of the next attempt come after all of this one.
         self.last_steps = None;
         self.shrink();
         state

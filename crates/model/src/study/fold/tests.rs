@@ -300,21 +300,27 @@ fn the_last_value_is_that_of_the_largest_step_whenever_it_arrived() {
     assert_eq!(world.trial(1).objective(&objective), Some(0.4));
 }
 
+/// Returns a report of numbers.
+fn numbers(values: &[(&str, f64)]) -> LogRecord {
+    let values = values.iter();
+    LogRecord::Report {
+        values: values
+            .map(|(name, number)| ((*name).into(), Datum::Number(Metric(*number))))
+            .collect(),
+    }
+}
+
 #[test]
 fn a_key_that_is_reported_rarely_has_an_order_of_its_own() {
     let mut world = World::new(Goal::Min, Take::Last);
     world.start(1);
-    let report = |epoch: f64, name: &str, value: Datum| LogRecord::Report {
-        values: vec![
-            ("epoch".into(), Datum::Number(Metric(epoch))),
-            (name.into(), value),
-        ],
-    };
     for (epoch, name, value) in [(2.0, "acc", 0.2), (9.0, "loss", 0.9), (6.0, "acc", 0.6)] {
-        world.log(1, report(epoch, name, Datum::Number(Metric(value))));
+        world.log(1, numbers(&[("epoch", epoch), (name, value)]));
     }
     for (epoch, mood) in [(6.0, "fair"), (4.0, "poor")] {
-        world.log(1, report(epoch, "mood", Datum::Text(mood.to_owned())));
+        let epoch = ("epoch".into(), Datum::Number(Metric(epoch)));
+        let values = vec![epoch, text("mood", mood)];
+        world.log(1, LogRecord::Report { values });
     }
     let trial = world.trial(1);
     assert_eq!(trial.metrics.get("acc").unwrap().last.0, 0.6);
@@ -326,23 +332,27 @@ fn a_key_that_is_reported_rarely_has_an_order_of_its_own() {
 fn values_without_a_step_are_in_the_order_of_their_arrival() {
     let mut world = World::new(Goal::Min, Take::Last);
     world.start(1);
-    let unstepped = |loss: f64| LogRecord::Report {
-        values: vec![("loss".into(), Datum::Number(Metric(loss)))],
-    };
-    for loss in [0.9, 0.8] {
-        world.log(1, unstepped(loss));
-        assert_eq!(last_loss(&world), loss);
+    // A value without a step comes after all that arrived before it, and before later epochs.
+    for (epoch, loss, expected) in [
+        (None, 0.9, 0.9),
+        (None, 0.8, 0.8),
+        (Some(5.0), 0.5, 0.5),
+        (Some(4.0), 0.4, 0.5),
+        (None, 0.55, 0.55),
+        (Some(3.0), 0.3, 0.55),
+        (Some(6.0), 0.6, 0.6),
+    ] {
+        let epoch = epoch.map(|epoch| ("epoch", epoch)).into_iter();
+        let values: Vec<_> = epoch.chain([("loss", loss)]).collect();
+        world.log(1, numbers(&values));
+        assert_eq!(last_loss(&world), expected, "{values:?}");
     }
-    world.report(1, 5.0, 0.5);
-    world.report(1, 4.0, 0.4);
-    assert_eq!(last_loss(&world), 0.5);
-    // It comes after all that arrived before it, and before the next epochs.
-    world.log(1, unstepped(0.55));
-    assert_eq!(last_loss(&world), 0.55);
-    world.report(1, 3.0, 0.3);
-    assert_eq!(last_loss(&world), 0.55);
-    world.report(1, 6.0, 0.6);
-    assert_eq!(last_loss(&world), 0.6);
+    // It counts as one of the largest step so far, also if its key had no step before.
+    world.log(1, numbers(&[("acc", 0.1)]));
+    for (epoch, acc, expected) in [(5.0, 0.2, 0.1), (6.0, 0.3, 0.3)] {
+        world.log(1, numbers(&[("epoch", epoch), ("acc", acc)]));
+        assert_eq!(world.trial(1).metrics.get("acc").unwrap().last.0, expected);
+    }
 }
 
 #[test]
@@ -381,7 +391,14 @@ fn the_last_values_of_a_later_attempt_come_after_those_of_larger_steps_before_it
 fn the_mean_of_the_last_reports_is_over_the_largest_steps() {
     let mut world = World::new(Goal::Min, Take::LastMean(2));
     world.start(1);
-    for (epoch, loss) in [(1.0, 1.0), (3.0, 3.0), (2.0, 2.0), (4.0, 4.0), (3.5, 8.0)] {
+    for (epoch, loss) in [
+        (1.0, 1.0),
+        (3.0, 3.0),
+        (2.0, 2.0),
+        (4.0, 4.0),
+        (3.5, 8.0),
+        (2.5, 9.0),
+    ] {
         world.report(1, epoch, loss);
     }
     let objective = world.study.header().objectives[0].clone();
@@ -394,9 +411,10 @@ fn the_mean_of_the_last_reports_is_over_the_largest_steps() {
         slot: 0,
         resume: true,
     });
-    world.report(1, 3.0, 30.0);
-    world.report(1, 2.0, 20.0);
-    assert_eq!(world.trial(1).objective(&objective), Some(25.0));
+    for (epoch, loss) in [(3.0, 30.0), (2.0, 20.0), (2.5, 25.0)] {
+        world.report(1, epoch, loss);
+    }
+    assert_eq!(world.trial(1).objective(&objective), Some(27.5));
 }
 
 #[test]
@@ -415,14 +433,7 @@ fn steps_on_another_axis_are_not_compared() {
         outside: Vec::new(),
     });
     for (rows, loss) in [(7.0, 0.7), (5.0, 0.5)] {
-        let values = [("rows", rows), ("loss", loss)]
-            .map(|(name, value)| (name.into(), Datum::Number(Metric(value))));
-        world.log(
-            1,
-            LogRecord::Report {
-                values: values.into(),
-            },
-        );
+        world.log(1, numbers(&[("rows", rows), ("loss", loss)]));
     }
     assert_eq!((last_loss(&world), world.trial(1).step), (0.7, Some(7.0)));
 }

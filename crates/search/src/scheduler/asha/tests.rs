@@ -189,6 +189,8 @@ fn a_trial_that_ends_at_its_rung_is_paused_and_one_that_goes_on_is_complete_at_i
     );
     assert_eq!(world.report(trial, 1.0, 0.1).verdict, Continue);
     assert!(!world.finished(trial));
+    world.report(trial, 0.5, 0.1);
+    assert!(!world.finished(trial), "a report came late");
     world.report(trial, 2.0, 0.1);
     assert!(world.finished(trial));
 }
