@@ -73,11 +73,25 @@ pub struct Row {
     /// The learning curve of the first objective: pairs of resource and oriented value. Each
     /// resource is at least a quarter above the one before, except the last.
     curve: Vec<(f64, f64)>,
+    /// Number of first points that stay whatever follows: up to the last one that was judged.
+    judged_points: usize,
     /// Whether the trial was stopped or paused, so that its score is an estimate.
     unfinished: bool,
+    /// Whether the trial is paused.
+    paused: bool,
 }
 
 impl Row {
+    /// Returns the learning curve of the first objective: pairs of resource and oriented value.
+    pub(super) fn curve(&self) -> &[(f64, f64)] {
+        &self.curve
+    }
+
+    /// Returns the last point of the learning curve; resource 0 and value 0 without any.
+    pub(super) fn last_point(&self) -> (f64, f64) {
+        self.curve.last().copied().unwrap_or_default()
+    }
+
     /// Returns the first oriented objective of a row with a score.
     fn score(&self) -> Option<f64> {
         match &self.outcome {
@@ -122,10 +136,14 @@ pub struct History {
     replicates: usize,
     /// Pairs of first score and row, for all rows with a score: best first, ties by age.
     ranked: Vec<(f64, u32)>,
+    /// Number of those rows whose trials are paused.
+    paused: usize,
     /// The best rows over several objectives; unused with a single objective.
     archive: Archive,
     /// The rows whose outcome is [`Outcome::Failed`].
     failed: Vec<u32>,
+    /// The largest resource that any trial has reported.
+    furthest: f64,
     /// Rows of pending trials.
     pending: BTreeSet<u32>,
     /// Of shape (d): whether a coordinate is inactive in some configurations.
@@ -147,8 +165,10 @@ impl History {
             rows: Vec::new(),
             replicates: 0,
             ranked: Vec::new(),
+            paused: 0,
             archive: Archive::new(ARCHIVED),
             failed: Vec::new(),
+            furthest: 0.0,
             pending: BTreeSet::new(),
             absent: sometimes_absent(&setting.space),
             cells: (0..setting.space.dims())
@@ -289,6 +309,26 @@ impl History {
         failed.filter_map(|row| self.row(*row).failure).collect()
     }
 
+    /// Returns the largest resource that any trial has reported, 0 if none has.
+    pub(super) fn furthest(&self) -> f64 {
+        self.furthest
+    }
+
+    /// Returns the rows that have a learning curve, neither failed nor replicates, by age.
+    pub(super) fn with_curves(&self) -> impl Iterator<Item = (u32, &Row)> {
+        let rows = (0..).zip(&self.rows);
+        rows.filter(|(_, row)| {
+            let counts = matches!(row.outcome, Outcome::Scored(_) | Outcome::Pending);
+            counts && !row.curve.is_empty()
+        })
+    }
+
+    /// Returns whether most trials with a score are paused below the end, so that their scores are
+    /// estimates.
+    pub(crate) fn is_mostly_paused(&self) -> bool {
+        self.paused * 2 > self.ranked.len()
+    }
+
     /// Returns the rows of the pending trials, oldest first.
     pub fn pending(&self) -> impl Iterator<Item = u32> {
         self.pending.iter().copied()
@@ -393,12 +433,18 @@ impl History {
                 // An attempt without a checkpoint starts from zero, so the curve does too.
                 if let Some(row) = self.rows.get_mut(index(*trial)) {
                     row.curve.clear();
+                    row.judged_points = 0;
                 }
             }
             Event::Logged { trial, .. } => self.extend_curve(study, *trial),
-            Event::Ended { trial, .. }
-            | Event::Requeued { trial, .. }
-            | Event::Judged { trial, .. } => {
+            Event::Judged { trial, .. } => {
+                // The value at a rung is the one that trials are compared by.
+                if let Some(row) = self.rows.get_mut(index(*trial)) {
+                    row.judged_points = row.curve.len();
+                }
+                self.update_outcome(study, study.configuration(*trial));
+            }
+            Event::Ended { trial, .. } | Event::Requeued { trial, .. } => {
                 self.update_outcome(study, study.configuration(*trial));
             }
             _ => {}
@@ -430,7 +476,9 @@ impl History {
             original: None,
             seeds: 1,
             curve: Vec::new(),
+            judged_points: 0,
             unfinished: false,
+            paused: false,
         }
     }
 
@@ -439,6 +487,7 @@ impl History {
     fn rebuild(&mut self, study: &Study) {
         let old = std::mem::take(&mut self.rows);
         self.ranked.clear();
+        self.paused = 0;
         self.failed.clear();
         self.constraint_count = study.header().limits.len();
         self.pending.clear();
@@ -451,7 +500,9 @@ impl History {
                 self.replicates += 1;
             }
             // Curves are kept: each was collected report by report and cannot be rebuilt here.
-            row.curve = old.get(at).map(|row| row.curve.clone()).unwrap_or_default();
+            if let Some(old) = old.get(at) {
+                (row.curve, row.judged_points) = (old.curve.clone(), old.judged_points);
+            }
             self.rows.push(row);
         }
         // Scored after all rows exist; replicates are covered by their original trial.
@@ -481,10 +532,12 @@ impl History {
         };
         let count = row.curve.len();
         // The last point is replaced until it is a quarter above the one before.
-        if count >= 2 && row.curve[count - 1].0 < row.curve[count - 2].0 * CURVE_SPACING {
+        let is_free = count >= 2 && count > row.judged_points;
+        if is_free && row.curve[count - 1].0 < row.curve[count - 2].0 * CURVE_SPACING {
             row.curve.pop();
         }
         row.curve.push((step, value.get()));
+        self.furthest = self.furthest.max(step);
     }
 
     /// Recomputes the outcome, violation and rank of the configuration of trial `id`.
@@ -501,6 +554,7 @@ impl History {
                 .ranked
                 .partition_point(|other| before(*other, (score, at)));
             self.ranked.remove(place);
+            self.paused -= usize::from(row.paused);
         }
         if row.outcome == Outcome::Failed {
             self.failed.retain(|failed| *failed != at);
@@ -529,6 +583,7 @@ impl History {
                 })
                 .collect();
         }
+        row.paused = trial.state == TrialState::Paused;
         row.unfinished = matches!(trial.state, TrialState::Stopped | TrialState::Paused);
         row.outcome = outcome;
         row.failure = failure_class(trial).filter(|_| row.outcome == Outcome::Failed);
@@ -540,6 +595,7 @@ impl History {
                     .ranked
                     .partition_point(|other| before(*other, (score, at)));
                 self.ranked.insert(place, (score, at));
+                self.paused += usize::from(row.paused);
             }
             _ => {}
         }

@@ -50,6 +50,7 @@ mod archive;
 mod auto;
 mod cmaes;
 mod constraint_models;
+mod curve_model;
 mod evolution;
 mod failure_models;
 mod gp;
@@ -74,6 +75,7 @@ mod surrogate;
 mod tpe;
 mod training_set;
 
+pub(crate) use curve_model::CurveModel;
 pub use failure_models::failure_risks;
 pub use history::{History, Outcome, Row};
 pub use lattice::configurations;

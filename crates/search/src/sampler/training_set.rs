@@ -269,7 +269,7 @@ fn score_at_quantile(ranked: &[(f64, u32)], q: f64) -> Option<f64> {
 /// Centres at the median, scales by the spread of the better half, clips at the 95 % quantile but
 /// not below `kept`, and warps if `transform` asks for it. The result has mean 0 and standard
 /// deviation 1, or is all 0 if the values do not differ.
-fn transform_scores(raw: &[f64], transform: OutcomeTransform, kept: f64) -> Vec<f64> {
+pub(super) fn transform_scores(raw: &[f64], transform: OutcomeTransform, kept: f64) -> Vec<f64> {
     let mut sorted = raw.to_vec();
     sorted.sort_by(f64::total_cmp);
     let (best, middle, worst) = (
@@ -311,7 +311,7 @@ fn half_quantile(sorted: &[f64], q: f64) -> f64 {
 }
 
 /// Shifts and scales to mean 0 and standard deviation 1; all 0 if the values hardly differ.
-fn standardise(mut y: Vec<f64>) -> Vec<f64> {
+pub(super) fn standardise(mut y: Vec<f64>) -> Vec<f64> {
     let n = y.len() as f64;
     let mean = y.iter().sum::<f64>() / n;
     let deviation = (y.iter().map(|y| (y - mean) * (y - mean)).sum::<f64>() / n).sqrt();

@@ -9,16 +9,20 @@
 //! promotes more than its share while new trials can be created. In stopping mode the first trials
 //! at a rung, which have few competitors, must be no worse than the median of the rung below.
 //!
+//! With `promote = "predicted"` a part of the resource goes to trials that a model expects to end
+//! best, whatever their rank (`prediction.rs`).
+//!
 //! Several objectives are ranked together, by non-dominated fronts. A trial that no other at its
 //! rung dominates is never stopped, so the first trials at a rung are not compared with a median.
 //! If such a trial is paused, it is promoted at the latest when no more trials can be created.
 
+use super::prediction::{self, Prediction};
 use super::ranking::{Ranking, Rung};
 use super::report_reader::{self, Reading, ReportReader};
 use super::rung_levels::{self, RungLevels};
 use super::{Judgement, Next, TrialScheduler};
 use std::collections::BTreeSet;
-use swath_model::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
+use swath_model::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Span, Takes};
 use swath_model::study::kind::Capability;
 use swath_model::study::{Event, Kind, Resource, Setting, Study, TrialId, TrialState, Verdict};
 
@@ -33,12 +37,18 @@ pub(super) const KIND: Kind<dyn TrialScheduler> = Kind {
         rung_levels::MAX,
         rung_levels::REDUCTION,
         MODE,
+        prediction::PROMOTE,
         report_reader::METRIC,
     ],
     capabilities: &[Capability::Rungs],
     build: |mut section, setting, diagnostics| {
         let asha = Asha::take(&mut section, setting, diagnostics);
-        Some(Box::new(asha?))
+        let is_predicted = prediction::take(&mut section, diagnostics);
+        let asha = asha?;
+        Some(Box::new(match is_predicted? {
+            Some(span) => asha.predicting(setting, span, diagnostics)?,
+            None => asha,
+        }))
     },
 };
 
@@ -61,7 +71,6 @@ pub(super) enum Mode {
 }
 
 /// The scheduler: rungs with their results, and the position of every trial.
-#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Asha {
     /// Reads resource and objectives from the reports.
     reader: ReportReader,
@@ -76,6 +85,8 @@ pub(super) struct Asha {
     /// Trials paused between rungs: interrupted after a promotion, or paused under an older sweep
     /// file. They are resumed before any other trial.
     between_rungs: BTreeSet<TrialId>,
+    /// Promotes by prediction too.
+    prediction: Option<Prediction>,
 }
 
 /// The position of a trial among the rungs.
@@ -150,6 +161,45 @@ impl Asha {
             rungs,
             positions: Vec::new(),
             between_rungs: BTreeSet::new(),
+            prediction: None,
+        }
+    }
+
+    /// Promotes by prediction too, as the option at `span` says. Returns `None`, with a diagnostic,
+    /// if trials never pause or there are several objectives.
+    fn predicting(
+        self,
+        setting: &Setting,
+        span: Span,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Self> {
+        let (label, hint) = match (self.mode, setting.objectives.len()) {
+            (Mode::Promotion, 1) => return Some(self.with_prediction(setting)),
+            (Mode::Promotion, _) => (
+                "predicts the end of a single objective",
+                "leave it out: several objectives are ranked by fronts",
+            ),
+            (Mode::Stopping, _) => (
+                "needs trials that pause",
+                "write `mode = \"restart\"`, or `checkpoint = true` in `[run]` if the program resumes \
+                 from SWATH_CHECKPOINT_DIR",
+            ),
+        };
+        let message = "`promote = \"predicted\"` does not fit here";
+        diagnostics.push(
+            Diagnostic::error("no-prediction", message)
+                .at(span, label)
+                .hint(hint),
+        );
+        None
+    }
+
+    /// Promotes by prediction too, if there is a single objective.
+    pub(super) fn with_prediction(self, setting: &Setting) -> Self {
+        let max = Resource(self.rung_levels.level(self.rung_levels.top()));
+        Self {
+            prediction: Prediction::new(setting, max),
+            ..self
         }
     }
 
@@ -390,6 +440,27 @@ impl Asha {
         })
     }
 
+    /// Returns whether a trial rests at its rung and is not the one that its rank promotes.
+    fn rests_by_rank(&self, trial: TrialId) -> bool {
+        self.position(trial).is_some_and(|position| {
+            let rung = position.target;
+            self.rests_at(trial, rung) && self.candidate(rung, None) != Some(trial)
+        })
+    }
+
+    /// Returns the trial that is promoted by prediction, with its rung.
+    fn predicted(&self, study: &Study) -> Option<(usize, TrialId)> {
+        let positions = (1..).map(TrialId).zip(&self.positions);
+        let resting = positions
+            .filter(|(trial, position)| self.rests_at(*trial, position.target))
+            .filter(|(trial, _)| is_inside(study, *trial));
+        let trial = self
+            .prediction
+            .as_ref()?
+            .choose(resting.map(|(trial, _)| trial))?;
+        Some((self.position(trial)?.target, trial))
+    }
+
     /// Returns the best paused trial of the highest rung if no trial is complete and none has a
     /// finite result at the top. Used when no more trials can be created, so that the study has a
     /// result.
@@ -439,6 +510,7 @@ impl Asha {
     /// Ends the rest of a trial whose next attempt was requested or has started.
     fn leave(&mut self, trial: TrialId) {
         self.between_rungs.remove(&trial);
+        let is_predicted = self.prediction.is_some() && self.rests_by_rank(trial);
         let Some(position) = self.position_mut(trial) else {
             return;
         };
@@ -451,6 +523,8 @@ impl Asha {
             && seen < self.rung_levels.top()
         {
             self.count_promotion(trial, seen);
+            // A predicted trial takes no place from those of the best rank.
+            self.rungs[seen].promotions -= usize::from(is_predicted);
         }
     }
 
@@ -479,6 +553,12 @@ fn is_inside(study: &Study, trial: TrialId) -> bool {
 
 impl TrialScheduler for Asha {
     fn observe(&mut self, study: &Study, event: &Event) {
+        if let Some(mut prediction) = self.prediction.take() {
+            let is_predicted = matches!(event,
+                Event::Started { trial, .. } if self.rests_by_rank(*trial));
+            prediction.observe(study, event, is_predicted);
+            self.prediction = Some(prediction);
+        }
         if let Some(reading) = self.reader.observe(study, event) {
             self.arrive(study, reading);
         }
@@ -541,7 +621,10 @@ impl TrialScheduler for Asha {
             return self.promote(rung, trial, "");
         }
         if room {
-            return Next::Fresh;
+            let because = ", its end is expected to improve most";
+            return self.predicted(study).map_or(Next::Fresh, |(rung, trial)| {
+                self.promote(rung, trial, because)
+            });
         }
         // No more trials can be created: a non-dominated trial continues rather than leave the slot
         // idle.

@@ -5,6 +5,9 @@
 //! that pause are promoted only when they are still the best later on, and no more than a rung's
 //! share. Promotion is therefore chosen even without checkpoints: a promoted trial then begins at
 //! zero again, which costs at most half as much again for the few that reach the end.
+//!
+//! A quarter of the resource goes to trials whose end a model expects to be the best, so that a slow
+//! beginning that ends best is found too (`prediction.rs`).
 
 use super::asha::{Asha, Mode};
 use super::{Judgement, Next, TrialScheduler, report_reader, rung_levels};
@@ -13,7 +16,7 @@ use swath_model::study::{Event, Kind, Resource, Study, TrialId};
 
 pub(super) const KIND: Kind<dyn TrialScheduler> = Kind {
     name: "auto",
-    about: "early stopping that suits the trials: `asha` by promotion, from checkpoints or from zero",
+    about: "early stopping that suits the trials: promotion by rank and by predicted ends",
     paper: Some(
         "Li et al., A System for Massively Parallel Hyperparameter Tuning, MLSys 2020 (arXiv 1810.05934)",
     ),
@@ -35,6 +38,12 @@ pub(super) const KIND: Kind<dyn TrialScheduler> = Kind {
                 "`asha` by promotion from zero, since trials have no checkpoints (`[run] checkpoint`)"
             }
         };
+        let prediction = match (asha.rung_levels().top(), setting.objectives.len()) {
+            (1.., 1) => "; a quarter of the resource goes to those whose predicted end is best",
+            _ => "",
+        };
+        let choice = format!("{choice}{prediction}");
+        let asha = asha.with_prediction(setting);
         Some(Box::new(Auto { asha, choice }))
     },
 };
@@ -42,7 +51,7 @@ pub(super) const KIND: Kind<dyn TrialScheduler> = Kind {
 /// The chosen scheduler.
 struct Auto {
     asha: Asha,
-    choice: &'static str,
+    choice: String,
 }
 
 impl TrialScheduler for Auto {
@@ -71,6 +80,6 @@ impl TrialScheduler for Auto {
     }
 
     fn choice(&self) -> Option<&str> {
-        Some(self.choice)
+        Some(&self.choice)
     }
 }

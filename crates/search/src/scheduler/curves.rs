@@ -103,6 +103,7 @@ impl Collector {
                 recording.curves.push((
                     trial.id,
                     Curve {
+                        params: trial.params.clone(),
                         points: draft.points,
                         pace,
                         ..Curve::default()

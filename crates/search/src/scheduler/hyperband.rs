@@ -43,7 +43,6 @@ const BRACKETS: Opt = Opt::new(
 );
 
 /// The scheduler: brackets over the rungs of one ASHA.
-#[derive(Debug, Clone, PartialEq)]
 struct Hyperband {
     /// The rungs with all trials.
     asha: Asha,

@@ -19,6 +19,7 @@ mod fifo;
 mod hyperband;
 mod median;
 mod pbt;
+mod prediction;
 mod program;
 mod ranking;
 mod report_reader;

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use swath_model::source::{Diagnostics, Section, Table};
-use swath_model::space::Space;
+use swath_model::space::{Space, Value};
 use swath_model::study::kind::find;
 use swath_model::study::{
     Attempt, Datum, Entry, Event, Exit, FORMAT, Goal, Header, LogRecord, Metric, Objective, Origin,
@@ -26,6 +26,15 @@ pub(super) fn setting(checkpoint: bool) -> Setting {
         checkpoint,
         dir: None,
     }
+}
+
+/// Returns a space of one number from 0 to 1.
+pub(super) fn line() -> Arc<Space> {
+    let mut diagnostics = Diagnostics::default();
+    let table = Table::parse("x = { min = 0.0, max = 1.0 }", &mut diagnostics);
+    let section = Section::new("space", 0..0, table);
+    let space = Space::parse(section, None, &mut diagnostics);
+    Arc::new(space.expect("a valid space"))
 }
 
 fn objective(goal: Goal) -> Objective {
@@ -259,6 +268,7 @@ const KINDS: &[(&str, &str, bool)] = &[
     ("asha", "min = 2\nmax = 20\nreduction = 2", true),
     ("asha", "min = 1\nmax = 27\nmode = \"restart\"", false),
     ("auto", "min = 1\nmax = 27", false),
+    ("auto", "min = 1\nmax = 9", true),
     ("hyperband", "min = 1\nmax = 27", false),
     ("hyperband", "min = 1\nmax = 27\nbrackets = 2", true),
     ("median", "min = 2\npeers = 3", false),
@@ -301,6 +311,7 @@ fn curve() -> impl Strategy<Value = Curve> {
             .map(|(at, _)| vec![(at * (1.0 + end)).sin()])
             .collect();
         Curve {
+            params: [("x".into(), Value::Float(end))].into_iter().collect(),
             points,
             others,
             pace,
@@ -347,6 +358,7 @@ impl World {
             &Setting {
                 trials,
                 objectives,
+                space: line(),
                 ..setting(checkpoint)
             },
         )

@@ -14,6 +14,8 @@ use swath_model::study::{
 /// The reports of one configuration, in order.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Curve {
+    /// The configuration; empty if it is not known.
+    pub params: Params,
     /// Pairs of resource and first objective, ascending by resource.
     pub points: Vec<(f64, f64)>,
     /// The other objectives at each point, if there are several.
@@ -214,13 +216,13 @@ impl<'a> Simulation<'a> {
         match self.scheduler.next(&self.study, room) {
             // The contract of `TrialScheduler::next` forbids this answer.
             Next::Fresh | Next::Given { .. } if !room => Err(IllegalEvent::NoSuchTrial(id)),
-            Next::Fresh => self
-                .create(
-                    Params::default(),
-                    Origin::Suggested("simulated".to_owned()),
-                    0.0,
-                )
-                .map(Some),
+            Next::Fresh => {
+                let curve = self.curves.get((id.0 as usize).saturating_sub(1));
+                let params = curve.map(|curve| curve.params.clone());
+                let origin = Origin::Suggested("simulated".to_owned());
+                self.create(params.unwrap_or_default(), origin, 0.0)
+                    .map(Some)
+            }
             Next::Given {
                 params,
                 from,

@@ -285,6 +285,7 @@ fn auto_promotes_whether_or_not_there_are_checkpoints_and_says_so() {
         assert_eq!(resumed(&world.next()), Some(1));
         let choice = world.choice().unwrap();
         assert!(choice.contains(reason), "{choice}");
+        assert!(choice.contains("predicted end"), "{choice}");
     }
     let world = Scenario::new("auto", "min = 9\nmax = 9", &setting(false));
     assert!(world.choice().unwrap().contains("to its end"));
