@@ -8,7 +8,7 @@ use swath::numerics::pareto::dominates;
 use swath::scheduler::simulation::{Curve, Mishap, Simulation};
 use swath::scheduler::{Next, SCHEDULERS, TrialScheduler};
 use swath::source::{Diagnostics, Section, Table};
-use swath::space::Space;
+use swath::space::{Space, Value};
 use swath::study::{
     Attempt, Event, Goal, Header, Objective, Setting, Study, Take, TrialId, Verdict, kind,
 };
@@ -109,6 +109,7 @@ fn curves() -> Vec<Curve> {
             let epochs = if trial == 7 { 4 } else { 9 };
             let speed = f64::from(trial * 5 % 13);
             Curve {
+                params: [("x".into(), Value::Float(end))].into_iter().collect(),
                 others: (1..=epochs)
                     .map(|epoch| vec![speed + f64::from(epoch)])
                     .collect(),
