@@ -47,6 +47,19 @@ fn the_file_that_a_first_run_writes_gives_each_trial_its_own_result() {
     }
     let (code, _, err) = swath(here, &["check", "--strict", "train.toml"]);
     assert_eq!(code, 0, "{err}");
+    let keys = ["[scheduler]", "name =", "resource =", "max ="];
+    let with_scheduler: Vec<&str> = text
+        .lines()
+        .map(|line| match line.strip_prefix("# ") {
+            Some(rest) if keys.iter().any(|key| rest.starts_with(key)) => rest,
+            _ => line,
+        })
+        .collect();
+    fs::write(here.join("early.toml"), with_scheduler.join("\n")).expect("it can be written");
+    let (code, out, err) = swath(here, &["check", "--strict", "early.toml"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("scheduler    auto"), "{out}");
+    assert!(text.contains("# max = 3 "), "{text}");
 }
 
 #[test]

@@ -33,6 +33,9 @@ pub(super) struct Observed {
     /// The file that has the objective, as a pattern of the source `files`, if the program neither
     /// reports nor prints it.
     pub(super) file: Option<String>,
+    /// What the program counts, such as its epochs, and the largest count, if it tells of the
+    /// objective several times.
+    pub(super) progress: Option<(String, f64)>,
     /// Names of other values that may be the objective.
     pub(super) others: Vec<String>,
     pub(super) written: Vec<Written>,
@@ -183,6 +186,7 @@ fn observe(lines: &[String], trial: &Trial, declared: &Declared) -> Observed {
             count: tally.count,
             is_of_fold: reported.contains(&"fold"),
         });
+        observed.progress = reported_progress(trial, tally.count);
         observed.others = others(reported.iter().copied(), best);
         return observed;
     }
@@ -208,6 +212,9 @@ fn observe(lines: &[String], trial: &Trial, declared: &Declared) -> Observed {
         count: best.values.len() as u64,
         is_of_fold: counter.is_some_and(|counter| counter.name.ends_with("fold")),
     });
+    observed.progress = counter
+        .filter(|counter| is_progress(&counter.name) && counter.values.len() > 1)
+        .map(|counter| (counter.name.clone(), largest(&counter.values)));
     observed.capture = counter
         .into_iter()
         .chain([*best])
@@ -255,6 +262,26 @@ fn counter<'a>(all: &'a [Series], objective: &Series) -> Option<&'a Series> {
             is_named && is_as_frequent
         })
     })
+}
+
+/// Returns what a program counts that reports the objective `count` times, with the largest count.
+fn reported_progress(trial: &Trial, count: u64) -> Option<(String, f64)> {
+    let mut counters = trial
+        .metrics
+        .iter()
+        .filter(|(name, tally)| is_progress(name) && tally.count == count && count > 1);
+    let (name, tally) = counters.next()?;
+    Some((name.to_string(), tally.max?))
+}
+
+/// Returns whether a counter says how far a training is: not one of folds, which are trainings of
+/// their own.
+fn is_progress(name: &str) -> bool {
+    words::is_counter(name) && !name.ends_with("fold")
+}
+
+fn largest(values: &[f64]) -> f64 {
+    values.iter().copied().fold(f64::NEG_INFINITY, f64::max)
 }
 
 /// Returns at most five other names that may be the objective.

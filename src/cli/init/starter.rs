@@ -113,6 +113,7 @@ impl Starter<'_> {
         text.push_str("\n[search]\ntrials = 50\n\n[limits]\n");
         text.push_str(&limits(self.observed));
         if let Some(observed) = self.observed {
+            text.push_str(&early_stopping(observed));
             text.push_str(&resources(observed));
         }
         text.push_str(&self.capture());
@@ -401,6 +402,23 @@ fn limits(observed: Option<&Observed>) -> String {
         "trial_time = {:<18} # the first run took {}\n\n",
         format!("\"{limit}\""),
         number::seconds(observed.seconds),
+    )
+}
+
+/// Returns `[scheduler]` as comments; empty unless the first run counted to its end.
+fn early_stopping(observed: &Observed) -> String {
+    let progress = observed.progress.as_ref();
+    let Some((counter, last)) = progress.filter(|(_, last)| *last >= 2.0 && !observed.is_cut)
+    else {
+        return String::new();
+    };
+    format!(
+        "# [scheduler]                   # trains poor configurations less: right if an early {counter} tells of the last\n\
+         # name = \"auto\"\n\
+         # resource = {:<18} # what the program counts\n\
+         # max = {:<23} # of a full training; the first run counted so far\n\n",
+        format!("\"{counter}\""),
+        last.floor(),
     )
 }
 
