@@ -320,6 +320,27 @@ mod tests {
         assert!(quadratic_proposals > 0);
     }
 
+    /// Returns how many of a hundred proposals are the Gaussian process's after 10 trials, of which
+    /// 7 ended like this.
+    fn model_proposals_after(exit: Exit) -> usize {
+        let mut demo = Demo::new(&["x", "y"]);
+        for at in 0..10 {
+            let place = f64::from(at) / 10.0;
+            let trial = demo.start(&[("x", Value::Float(place)), ("y", Value::Float(place))]);
+            demo.report(trial, &[("epoch", 1.0), ("val_loss", place)]);
+            demo.end(trial, if at < 7 { exit.clone() } else { Exit::Done });
+        }
+        let (sampler, _) = replayed(&setting(&demo, &square()), &demo.entries);
+        let arms = (11..=110).map(|trial| sampler.arm(7, trial));
+        arms.filter(|arm| *arm == Arm::GaussianProcess).count()
+    }
+
+    #[test]
+    fn where_most_trials_are_paused_the_gaussian_process_proposes_few() {
+        let [paused, stopped] = [Exit::Paused, Exit::Stopped].map(model_proposals_after);
+        assert!(paused < 40 && stopped > 50, "{paused} {stopped}");
+    }
+
     #[test]
     fn with_64_slots_the_gaussian_process_still_proposes_most_trials() {
         let counts = [64, 65].map(|slots| {

@@ -441,7 +441,7 @@ impl Asha {
     }
 
     /// Returns whether a trial rests at its rung and is not the one that its rank promotes.
-    fn rests_by_rank(&self, trial: TrialId) -> bool {
+    fn rests_behind(&self, trial: TrialId) -> bool {
         self.position(trial).is_some_and(|position| {
             let rung = position.target;
             self.rests_at(trial, rung) && self.candidate(rung, None) != Some(trial)
@@ -510,7 +510,7 @@ impl Asha {
     /// Ends the rest of a trial whose next attempt was requested or has started.
     fn leave(&mut self, trial: TrialId) {
         self.between_rungs.remove(&trial);
-        let is_predicted = self.prediction.is_some() && self.rests_by_rank(trial);
+        let is_predicted = self.prediction.is_some() && self.rests_behind(trial);
         let Some(position) = self.position_mut(trial) else {
             return;
         };
@@ -555,7 +555,7 @@ impl TrialScheduler for Asha {
     fn observe(&mut self, study: &Study, event: &Event) {
         if let Some(mut prediction) = self.prediction.take() {
             let is_predicted = matches!(event,
-                Event::Started { trial, .. } if self.rests_by_rank(*trial));
+                Event::Started { trial, .. } if self.rests_behind(*trial));
             prediction.observe(study, event, is_predicted);
             self.prediction = Some(prediction);
         }

@@ -149,3 +149,37 @@ fn a_paused_trial_gets_the_final_score_of_trials_with_its_rank() {
         "the third of its rung became 0.3, not {guess}"
     );
 }
+
+#[test]
+fn the_value_at_which_a_trial_was_judged_stays_on_its_curve() {
+    use swath_model::demo::Demo;
+    use swath_model::space::Value;
+    use swath_model::study::Verdict;
+    let mut demo = Demo::new(&["x", "y"]);
+    let trial = demo.start(&[("x", Value::Float(0.5)), ("y", Value::Float(0.5))]);
+    for (epoch, loss) in [(10.0, 1.0), (11.0, 0.8), (12.0, 0.7), (13.0, 0.6)] {
+        demo.report(trial, &[("epoch", epoch), ("val_loss", loss)]);
+        if epoch == 11.0 {
+            demo.event(Event::Judged {
+                trial,
+                verdict: Verdict::Continue,
+                why: "rung".into(),
+            });
+        }
+    }
+    let setting =
+        super::super::outlook::tests::setting(&demo, &super::super::outlook::tests::square());
+    let mut history = History::new(&setting);
+    let mut study = Study::default();
+    for entry in &demo.entries {
+        study.apply(entry).unwrap();
+        history.observe(&study, &entry.event);
+    }
+    assert_eq!(history.row(0).value_at(11.0), Some(0.8));
+    assert_eq!(
+        history.row(0).value_at(12.0),
+        Some(0.8),
+        "between two points"
+    );
+    assert_eq!(history.furthest(), 13.0);
+}
