@@ -15,7 +15,7 @@ const CRATES: &[(&str, &[&[&str]])] = &[
     ),
     (
         "crates/search",
-        &[&["companion"], &["dialogue"], &["sampler", "scheduler"]],
+        &[&["companion"], &["dialogue"], &["sampler"], &["scheduler"]],
     ),
     (
         "crates/engine",
